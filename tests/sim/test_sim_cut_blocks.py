@@ -26,12 +26,16 @@ CUT = 1.0
 """Seconds after which a source leaves: most of its first large block is here."""
 
 
-def spoil(node: MemoryNode) -> None:
-    """From now on it sends other bytes than it is asked for."""
+def spoil(node: MemoryNode, only: CID | None = None) -> None:
+    """From now on it sends other bytes than it is asked for, or of one block."""
     read = node.store.get_many
 
     async def spoilt(cids: Sequence[CID]) -> list[bytes | memoryview | None]:
-        return [data and bytes([data[0] ^ 1]) + bytes(data[1:-1]) + bytes([data[-1] ^ 1]) for data in await read(cids)]
+        every = zip(cids, await read(cids), strict=True)
+        return [changed(data) if data and only in (None, cid) else data for cid, data in every]
+
+    def changed(data: bytes | memoryview) -> bytes:
+        return bytes([data[0] ^ 1]) + bytes(data[1:-1]) + bytes([data[-1] ^ 1])
 
     node.store.get_many = spoilt  # type: ignore[method-assign]
 
@@ -95,6 +99,26 @@ def test_one_that_knows_no_offsets_sends_the_whole_block():
 def test_a_wrong_beginning_costs_its_rest_and_not_the_good_name_of_who_completes_it(how):
     _, came, by, connected = read_while_one_leaves(how, spoils="mortal")
     assert by == {"mortal": 0, "other": len(WANTED)} and came < 1.25 and connected
+
+
+def test_what_a_liar_had_begun_is_not_completed_by_others():
+    async def main() -> None:
+        network = MemoryNetwork(5, Link(0.02))
+        async with memory_nodes(network, 2) as (reader, liar):
+            network.set_line(liar.address, HostLine(RATE, RATE))
+            await liar.put(WANTED)
+            spoil(liar)
+            await reader.connect(liar)
+            bitswap = reader.network.bitswap
+            assert bitswap is not None
+            async with reader.session() as session:
+                session.prefetch([one.cid for one in WANTED])
+                while not bitswap._peers[liar.name].wrong:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.5)  # its next block was withdrawn, and cut
+                assert len(bitswap._parts) == 0
+
+    run_virtual(main())
 
 
 @pytest.mark.parametrize("foretells", [True, False])

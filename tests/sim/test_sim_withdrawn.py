@@ -67,3 +67,26 @@ def test_what_has_left_of_a_message_that_is_withdrawn_counts_as_taken():
                 assert bitswap.engine.turns._takers[peer.name].due - before == pytest.approx(MIB - left, rel=0.01)
 
     run_virtual(main())
+
+
+def test_a_message_of_which_the_end_is_spared_stops_there():
+    async def main() -> None:
+        async with slowly_served(1) as (reader, bitswap, peer, wanted):
+            async with reader.session() as session:
+                session.prefetch([wanted[0].cid])
+                await asyncio.sleep(2.0)
+                (inner, spared) = peer.streams["answers"].inner, MIB // 2
+                for _ in range(3):
+                    entry = Entry(wanted[0].cid, cancel=True, spared=spared)
+                    bitswap.engine.on_wantlist(peer.name, [entry], False)
+                    bitswap._serving.stop_withdrawn(peer)
+                assert inner.out_bytes > spared and peer.streams["answers"].inner is inner, "the beginning is wanted"
+                assert len(bitswap._serving._watched) == 1
+                while peer.streams.get("answers") is not None:
+                    left = inner.out_bytes
+                    await asyncio.sleep(0.01)
+                assert spared - 0.05 * FEW < left <= spared + 0.05 * FEW
+                await asyncio.sleep(1.0)
+                assert "answers" not in peer.sending and not bitswap._serving._watched, "nothing is sent again"
+
+    run_virtual(main())

@@ -28,3 +28,13 @@ def test_one_that_should_be_whole_and_has_paused_comes_ever_later():
     arrivals.begins("peer", "stream", 1.0)
     assert arrivals.ends_at("peer", 100, 300, 2.0, 6.0) == 6.0 + 3 * 5.0
     assert arrivals.ends_at("peer", 100, 300, 2.0, 9.0) == 9.0 + 3 * 8.0
+
+
+def test_when_a_message_ends_as_another_has_begun_it_is_known_how_fast_that_comes():
+    arrivals = Arrivals()
+    arrivals.begins("a", "one", 1.0)
+    arrivals.begins("a", "other", 2.0)
+    arrivals.ends("a", "one")
+    assert arrivals.ends_at("a", 100, 200, 4.0, 4.0) == 8.0
+    arrivals.ends("a", "other")
+    assert arrivals.ends_at("a", 100, 200, 3.1, 3.1) == inf

@@ -454,6 +454,26 @@ def test_after_a_message_was_sent_a_cancel_concerns_nothing():
     assert not machine.withdrawn("p")
 
 
+def test_the_end_is_spared_of_the_message_that_is_being_sent_and_of_no_other():
+    machine, wanted = engine("p"), cids(3)
+    spare = [Entry(wanted[0], cancel=True, spared=5)]
+    ask(machine, "p", wanted[:1])
+    machine.on_wantlist("p", spare, False)
+    envelope = envelope_of(machine, "p")
+    assert envelope.blocks == wanted[:1] and not machine.withdrawn("p"), "it had not begun"
+    machine.on_wantlist("p", [Entry(wanted[1], cancel=True, spared=5)], False)
+    assert not machine.withdrawn("p")
+    machine.on_wantlist("p", spare, False)
+    assert machine.withdrawn("p") == 5
+    machine.stops("p")
+    machine.put_back("p", envelope)
+    assert envelope_of(machine, "p").empty
+    ask(machine, "p", wanted[1:])
+    envelope_of(machine, "p")
+    machine.on_wantlist("p", [Entry(wanted[1], cancel=True, spared=5)], False)
+    assert not machine.withdrawn("p"), "another block is behind it"
+
+
 def test_a_stream_beside_bitswap_does_not_end_the_message_that_is_being_sent():
     machine, wanted = engine("p"), cids(2)
     ask(machine, "p", wanted)

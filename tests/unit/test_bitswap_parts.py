@@ -20,7 +20,7 @@ from cidery.bitswap.message import (
     WantType,
     read_cut,
 )
-from cidery.bitswap.parts import LEAST_PART, MAX_SUSPECTS, Parts
+from cidery.bitswap.parts import LEAST_PART, MAX_SHARED, MAX_SUSPECTS, Parts
 from cidery.bitswap.peer import ConnectedPeer, take_beginning
 from cidery.bitswap.verification import Verification
 from cidery.budgets import BITSWAP_WORK
@@ -130,6 +130,8 @@ def test_beyond_the_rate_of_a_peer_nothing_is_read_of_messages_that_it_cuts():
 def test_a_want_for_the_rest_and_the_rest_survive_their_encoding():
     asked = Message(entries=[Entry(WHOLE, send_dont_have=True, start=5)])
     assert Message.decode(wire(asked)).entries == asked.entries
+    spared = Message(entries=[Entry(WHOLE, cancel=True, spared=5)])
+    assert Message.decode(wire(spared)).entries == spared.entries
     (got,) = Message.decode(wire(Message(blocks=[Block(WHOLE, DATA)], starts={WHOLE: 20_000}))).payloads
     assert (got.start, got.rest_of, bytes(got.data)) == (20_000, WHOLE, DATA[20_000:])
 
@@ -241,6 +243,52 @@ def test_all_that_one_of_them_began_is_forgotten_with_the_block_that_is_wrong():
     _, by = parts.join("next", begun(SIZE, 20_000, others[0])) or (None, ())
     parts.failed(by)
     assert [parts.start("another", cid) for cid in others] == [0, 0, 20_000] and len(parts) == 20_000
+
+
+# --- a block of which two peers send a part each
+
+
+def test_of_a_shared_block_the_other_peer_is_asked_for_the_end_and_a_third_for_all():
+    parts = Parts()
+    assert parts.share(WHOLE, "a", "b", begun(20_000), 1000)
+    assert [parts.start(peer, WHOLE) for peer in ("a", "b", "c")] == [0, 21_000, 0]
+    assert parts.giver("b", begun(SIZE, 21_000)) == "a"
+    assert parts.giver("b", begun(SIZE, 20_000)) is parts.giver("c", begun(SIZE, 21_000)) is None
+    parts.keep("a", begun(30_000))
+    joined, by = parts.join("b", begun(SIZE, 21_000)) or (None, ())
+    assert joined is not None and joined.cid() == WHOLE and by == ("a", "b")
+    parts.drop(WHOLE)
+    assert parts.start("b", WHOLE) == 0
+
+
+def test_what_is_not_known_to_come_or_comes_of_suspects_is_not_shared():
+    parts = Parts()
+    assert not parts.share(WHOLE, "a", "b", None, 1000)
+    assert not parts.share(WHOLE, "a", "b", begun(20_000, cid=CID.of(b"another")), 1000)
+    assert not parts.share(WHOLE, "a", "b", begun(20_000), -1)
+    parts.failed(("a", "c"))
+    assert not parts.share(WHOLE, "a", "b", begun(20_000), 1000)
+    assert not parts.share(WHOLE, "b", "c", begun(20_000), 1000)
+
+
+def test_a_bounded_number_of_blocks_is_shared_and_only_who_was_asked_ends_that():
+    parts = Parts()
+    for at in range(MAX_SHARED + 1):
+        cid = CID.of(bytes([at]))
+        assert parts.share(cid, "a", "b", begun(20_000, cid=cid), 1000)
+    assert parts.start("b", CID.of(bytes([0]))) == 0 and parts.start("b", cid) == 21_000
+    parts.unshare("a", [cid])
+    assert parts.start("b", cid) == 21_000
+    parts.unshare("b", [cid])
+    assert parts.start("b", cid) == 0
+
+
+def test_that_a_part_is_no_longer_kept_ends_no_sharing():
+    parts = Parts(50_000)
+    parts.share(WHOLE, "a", "b", begun(20_000), 1000)
+    parts.keep("a", begun(30_000))
+    parts.keep("a", begun(40_000, cid=CID.of(b"another")))
+    assert parts.start("c", WHOLE) == 0 and parts.start("b", WHOLE) == 21_000
 
 
 # --- what a peer sends as the rest

@@ -188,3 +188,17 @@ def test_a_block_that_came_to_no_use_is_asked_for_again_if_it_still_is_wanted():
     for cid in (A, B, C):
         wants.want_whole(cid)
     assert wants.next_entries() == [Entry(A, **BLOCK)]
+
+
+def test_who_is_spared_the_end_of_a_block_is_told_so_once_and_not_asked_for_it_again():
+    wants = PeerWantlist()
+    wants.ask("one", [A, B, C], [])
+    wants.spare("one", C, 5)
+    assert wants.next_entries() == [Entry(cid, **BLOCK) for cid in (A, B, C)], "it was not told of the want yet"
+    wants.ask("two", [B], [])
+    wants.spare("one", A, 5)
+    wants.spare("one", B, 5)
+    assert wants.next_entries() == [Entry(A, cancel=True, spared=5)], "another wants all of B"
+    wants.ask_again()
+    wants.cancel("one", [A])
+    assert [one.cid for one in wants.next_entries()] == [B, C]

@@ -17,11 +17,11 @@ def cids(count: int) -> list[CID]:
     return [CID.of(str(at).encode()) for at in range(count)]
 
 
-def with_a_root(*others: str) -> tuple[FetchSession, list[CID]]:
+def with_a_root(*others: str, round_trip: float = 0.01) -> tuple[FetchSession, list[CID]]:
     """Of ``first`` the root has come; the others have said that they have a leaf. The leaves are wanted."""
     machine, (root, *leaves) = FetchSession(SessionWaits(), 0.0), cids(40)
     for name in ("first", *others):
-        machine.add_source(name, 0.01, 0.0)
+        machine.add_source(name, round_trip, 0.0)
     machine.want([root], 0.0)
     machine.on_have("first", root, 0.0)
     assert asks(machine.poll(0.0, ROOM), "first") == [root]
@@ -42,6 +42,20 @@ def test_a_further_source_is_asked_for_a_small_block_that_is_here_before_it_is_a
     machine.on_block("first", leaf, BLOCK, 0.3)
     commands = machine.poll(0.3, ROOM)
     assert len(asks(commands, "first")) >= LEAST_WANTS and not asks(commands, "second")
+
+
+def test_over_a_long_line_a_large_block_is_asked_for_with_the_small_one_until_somebody_lies():
+    machine, (root, *leaves) = with_a_root("second", "liar", round_trip=0.2)
+    commands = machine.poll(0.1, ROOM)
+    proof, leaf = asks(commands, "second")
+    assert proof == root and leaf in leaves, "the small one first"
+    assert not asks(machine.poll(0.2, ROOM), "second"), "and no more until it has sent that"
+    withdrawn = list(machine.sources["liar"].outstanding)
+    machine.on_wrong("liar", ROOT, 0.3)
+    assert cancels(machine.poll(0.3, ROOM), "liar") == withdrawn and len(withdrawn) == 1
+    machine.add_source("third", 0.2, 0.3)
+    machine.on_have("third", leaves[0], 0.3)
+    assert asks(machine.poll(0.3, ROOM), "third") == [root]
 
 
 def test_a_source_that_answers_with_other_bytes_is_never_asked_for_a_large_block():

@@ -141,6 +141,38 @@ def test_far_sources_stay_if_more_comes_with_them():
     assert reach.held(one, now + 1000) == set()
 
 
+def on_trial(seconds: float) -> tuple[Reach, dict[str, Source]]:
+    """Two far sources began to send at 1.5 what each takes so long for."""
+    (reach, now), known = measured(), far("a", "b")
+    reach.held(known, now)
+    for one in known.values():
+        one.hears(1.5, 1.5, frozenset((CID.of(b"block"),)), 1.5, 1.5 + seconds)
+    return reach, known
+
+
+def test_far_sources_stay_before_they_have_sent_a_block_if_it_is_plain_that_more_comes_with_them():
+    reach, known = on_trial(1.0)
+    reach.received("near", BLOCK, 1.4)
+    reach.received("near", BLOCK, 1.7)
+    assert reach.held(known, 1.7) == set() and reach.mode is Mode.TRIAL, "a block since they send is no measure"
+    reach.received("near", BLOCK, 2.0)
+    assert reach.held(known, 2.0) == set() and reach.mode is Mode.ALL
+
+
+def test_it_is_not_plain_while_one_has_not_begun_or_what_near_ones_send_is_less_by_as_much():
+    reach, known = on_trial(1.0)
+    for at in (1.6, 2.6):
+        reach.received("near", BLOCK, at)
+    reach.held(known, 2.6)
+    assert reach.mode is Mode.TRIAL, "three blocks a second instead of four"
+    reach, known = on_trial(1.0)
+    known["b"].hears(1.5, 1.5, frozenset(), 1.5)
+    for at in (1.6, 1.8):
+        reach.received("near", BLOCK, at)
+    reach.held(known, 1.8)
+    assert reach.mode is Mode.TRIAL
+
+
 def test_near_ones_are_waited_for_that_would_bring_all_the_rest_before_a_far_one_brings_a_block():
     reach, now = measured()
     busy, slow = source("near", 0.01), source("far", 0.5)

@@ -110,6 +110,52 @@ def test_who_is_tried_is_asked_for_more_when_others_are_served_first_but_not_whi
     assert not risk.allows(known["a"]), "once bitten"
 
 
+def on_trial(round_trip: float) -> tuple[Risk, Source]:
+    """One that was asked for its first large block now."""
+    risk, source = Risk(), Source("a", round_trip)
+    assert tried(risk, {"a": source}, some(20), 0.0) == ["a"]
+    return risk, source
+
+
+def hears(risk: Risk, source: Source, now: float, ends_at: float) -> None:
+    source.hears(now, now, frozenset(source.outstanding), now, ends_at)
+    risk.weigh({"a": source}, some(20), BLOCK, 0.0, now)
+
+
+def test_over_a_long_line_one_more_is_asked_of_who_is_tried_when_half_of_its_first_block_is_here():
+    risk, source = on_trial(0.2)
+    hears(risk, source, 0.2, 2.2)
+    assert not risk.allows(source) and risk.next_at is not None and risk.next_at < 1.0
+    hears(risk, source, 1.1, 2.4)
+    assert not risk.allows(source), "less is here"
+    hears(risk, source, 1.2, 2.1)
+    assert risk.allows(source)
+    risk.asked(source)
+    source.asked(CID.of(b"second"), 1.2)
+    hears(risk, source, 2.0, 2.1)
+    assert not risk.allows(source), "one, not more"
+
+
+def test_a_block_that_takes_less_than_two_round_trips_is_followed_by_another_a_round_trip_before_its_end():
+    risk, source = on_trial(0.2)
+    hears(risk, source, 0.21, 0.45)
+    assert not risk.allows(source) and risk.next_at is not None and risk.next_at < 0.25
+    hears(risk, source, 0.26, 0.45)
+    assert risk.allows(source)
+
+
+def test_who_is_tried_over_a_short_line_or_after_a_lie_sends_a_block_before_it_is_asked_for_another():
+    risk, source = on_trial(0.02)
+    hears(risk, source, 0.2, 2.2)
+    hears(risk, source, 2.1, 2.2)
+    assert not risk.allows(source)
+    risk, source = on_trial(0.2)
+    hears(risk, source, 0.2, 2.2)
+    risk.lied(Source("liar", 0.05), BLOCK, 1.0)
+    hears(risk, source, 2.1, 2.2)
+    assert not risk.allows(source)
+
+
 def test_the_only_one_that_has_a_block_is_asked_for_it_though_it_sent_a_wrong_one_before():
     machine, (root, *leaves) = FetchSession(SessionWaits(), 0.0), cids(4)
     for name in ("spoils", "lacks"):

@@ -769,7 +769,11 @@ def test_the_state_of_a_session_in_one_word():
     machine.add_source("a", 0.01, 0.0)
     assert machine.stage() == "finding"
     machine.poll(0.0, ROOM)
-    assert machine.stage() == "asking" and machine.owing() == ["a"] and list(machine.wants()) == wanted
+    assert (
+        machine.stage() == "asking"
+        and [name for name, one in machine.sources.items() if one.owes] == ["a"]
+        and list(machine.wants()) == wanted
+    )
     machine.on_block("a", wanted[0], BLOCK, 0.1)
     assert machine.stage() == "receiving"
     state = machine.sources["a"].state(0.3)

@@ -7,10 +7,11 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 
 from cidery.bitswap.message import Entry, WantType
 from cidery.bitswap.offers import Offers
@@ -75,6 +76,8 @@ class _PeerQueue:
         """Of these, the offset from which on one is to be sent, where that is not 0."""
         self.sending: dict[CID, int] | None = None
         """Blocks of the message that is being sent and that are still wanted -> offset; None: none is."""
+        self.spared = 0
+        """Bytes at the end of that message that are not wanted."""
         self.presences: OrderedDict[CID, bool] = OrderedDict()
         """To be said -> whether we have it."""
         self.queued_bytes = 0
@@ -109,7 +112,7 @@ class _PeerQueue:
         envelope.blocks.append(cid)
         envelope.sizes.append(self.take(cid))
         if self.sending is None:
-            self.sending = {}
+            self.sending, self.spared = {}, 0
         self.sending[cid] = start
 
 
@@ -155,7 +158,10 @@ class Engine:
         lookups: list[CID] = []
         for entry in entries:
             # "signifying that the client no longer wants the block": what is queued for it is not sent either
-            if entry.cancel:
+            if entry.cancel and entry.spared:
+                if queue.sending is not None and list(queue.sending) == [entry.cid]:
+                    queue.spared = entry.spared
+            elif entry.cancel:
                 if entry.cid in queue.blocks:
                     self.turns.had_elsewhere(entry.cid.multihash, peer)
                 self._forget(peer, queue, [entry.cid])
@@ -316,6 +322,13 @@ class Engine:
         sent = zip(envelope.blocks, envelope.sizes, strict=True)
         return next((cid for cid, size in sent if size > SMALL and cid.codec == RAW), None)
 
+    def withdrawn_leaf(self, peer: str, entries: Sequence[Entry], asked: Container[CID]) -> CID | None:
+        """A leaf that it withdraws its want for, unless it was ``asked``: has it that, for others to have it there?"""
+        if not self.waiting or not self.turns.doubts(peer):
+            return None
+        leaf = next((one.cid for one in entries if one.cancel and not one.spared and one.cid.codec == RAW), None)
+        return leaf if leaf is not None and leaf not in asked else None
+
     @contextmanager
     def sending(self, peer: str, envelope: Envelope) -> Iterator[None]:
         """While its blocks are read, and while it is sent: it is put back if that fails."""
@@ -344,10 +357,17 @@ class Engine:
             for cid in cids:
                 queue.presences.setdefault(cid, have)
 
-    def withdrawn(self, peer: str) -> bool:
-        """Whether it does not want any block any more of those in the message that is being sent to it."""
+    def withdrawn(self, peer: str) -> float:
+        """Bytes at the end of the message that is being sent to it that it does not want any more; inf: any of it."""
         queue = self._peers.get(peer)
-        return queue is not None and queue.sending is not None and not queue.sending
+        if queue is None or queue.sending is None:
+            return 0.0
+        return queue.spared if queue.sending else inf
+
+    def stops(self, peer: str) -> None:
+        """What is left of that message is not sent."""
+        if (queue := self._peers.get(peer)) is not None and queue.sending is not None:
+            queue.sending.clear()
 
     def sent(self, peer: str, blocks: int, size: int) -> None:
         """The message that was being sent to it, with so many blocks."""
@@ -400,6 +420,8 @@ class Engine:
             if entry.priority != 1:
                 queue.priority[cid] = entry.priority
             self._waiting[peer] = queue
+        else:
+            queue.spared = 0
 
     def _forget(self, peer: str, queue: _PeerQueue, cids: Sequence[CID]) -> None:
         for cid in cids:

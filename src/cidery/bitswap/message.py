@@ -63,6 +63,8 @@ START = 1003
 """Number of the field of a want, and of a block, with the offset from which on the block is sent."""
 REST_OF = 1004
 """Number of the field with the CID of a block of which only the rest is sent: that has no hash by itself."""
+SPARED = 1005
+"""Number of the field of a cancel that says how many bytes at the end of a block are not wanted: those before are."""
 MAX_FORETOLD = 64
 """Most of them that are read: a message of a MiB holds as many blocks of 16 KiB."""
 
@@ -96,6 +98,8 @@ class Entry:
     send_dont_have: bool = False
     start: int = 0
     """Offset in bytes from which on the block is wanted: what is before it is here. A field of ours."""
+    spared: int = 0
+    """Of a cancel: only so many bytes at the end of the block are not wanted. A field of ours, too."""
 
     def encode(self) -> bytes:
         out = bytes_field(1, self.cid.encode()) + varint_field(2, self.priority)
@@ -107,6 +111,8 @@ class Entry:
             out += varint_field(5, 1)
         if self.start:
             out += varint_field(START, self.start)
+        if self.spared:
+            out += varint_field(SPARED, self.spared)
         return out
 
 
@@ -371,7 +377,7 @@ def _read_cid(view: memoryview) -> CID:
 
 def _read_entry(view: memoryview, counter: _Counter) -> Entry:
     cid = None
-    numbers = {2: 1, 3: 0, 4: 0, 5: 0, START: 0}
+    numbers = {2: 1, 3: 0, 4: 0, 5: 0, START: 0, SPARED: 0}
     for number, wire, value, data in counter.item(view):
         if number == 1:
             expect(wire, BYTES, "block")
@@ -382,7 +388,8 @@ def _read_entry(view: memoryview, counter: _Counter) -> Entry:
     if cid is None:
         raise BitswapError("a want without a CID")
     want_type = WantType.HAVE if numbers[4] == WantType.HAVE else WantType.BLOCK
-    return Entry(cid, min(numbers[2], 2**31 - 1), bool(numbers[3]), want_type, bool(numbers[5]), numbers[START])
+    priority, cancel, dont_have = min(numbers[2], 2**31 - 1), bool(numbers[3]), bool(numbers[5])
+    return Entry(cid, priority, cancel, want_type, dont_have, numbers[START], numbers[SPARED])
 
 
 def _sized(view: memoryview, stated: int = 0) -> memoryview:

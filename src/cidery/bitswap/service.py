@@ -12,7 +12,7 @@ from cidery.bitswap.arrivals import ARRIVES_SLOWLY, Arrivals
 from cidery.bitswap.crowds import Crowds
 from cidery.bitswap.engine import Engine
 from cidery.bitswap.loop_line import LoopLine
-from cidery.bitswap.message import FORETOLD, MAX_MESSAGE, PROTOCOLS, BitswapError, Entry, Message, Payload
+from cidery.bitswap.message import FORETOLD, MAX_MESSAGE, PROTOCOLS, BitswapError, Message, Payload
 from cidery.bitswap.outgoing import Outgoing
 from cidery.bitswap.peer import (
     Arrived,
@@ -40,7 +40,6 @@ from cidery.libp2p.protocols.multistream import ProtocolNotSupported
 from cidery.libp2p.protocols.muxed_stream import StreamReset
 from cidery.libp2p.protocols.timeouts import Timeouts
 from cidery.multiformats.cid import CID
-from cidery.multiformats.multicodec import RAW
 from cidery.tasks import Tasks
 
 log = logging.getLogger("cidery.bitswap")
@@ -53,7 +52,6 @@ RETRY_BASE = 1.0
 """Seconds, beside round trips, until what could not be sent is sent again."""
 MAX_DOUBLINGS = 6
 """Of that wait, while nothing can be sent to a peer that stays connected."""
-SERVING_TURNS = budgets.BITSWAP_SERVING.amount
 
 
 class BitswapService:
@@ -82,10 +80,10 @@ class BitswapService:
         self._sessions: dict[Asker, None] = {}
         self._interest: dict[CID, dict[Asker, None]] = {}
         self._line = LoopLine(clock)
-        self._reading = asyncio.Semaphore(SERVING_TURNS)
+        self._reading = asyncio.Semaphore(budgets.BITSWAP_SERVING.amount)
         self._shunned = Shunned()
         self._arrivals = Arrivals()
-        self._verification = Verification()
+        self._verification = Verification(self._peers)
         self._parts = self._verification.parts
         self._left = LeftPeers()
         self._outgoing = Outgoing(swarm, agent_of=agent_of, speaks=speaks)
@@ -162,12 +160,19 @@ class BitswapService:
 
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
         if (peer := self._peers.get(source)) is not None:
-            if any(cid in self._interest for cid in cids):
-                begun = peer.begun()
-                if begun is not None and begun.rest_of in cids:
-                    self._keep(peer, begun)  # another may be asked for the rest
+            begun = peer.begun() if any(cid in self._interest for cid in cids) else None
+            if begun is not None and begun.rest_of in cids:
+                self._keep(peer, begun)  # another may be asked for the rest
+            self._parts.unshare(source, cids)
             peer.wantlist.cancel(session, cids)
             self._kick_wants(peer)
+
+    def share(self, session: Asker, giver: str, source: str, cid: CID, size: int) -> None:
+        first = self._peers.get(giver)
+        if first is not None and self._parts.share(cid, giver, source, first.begun(), first.unfinished()[1] - size):
+            first.wantlist.spare(session, cid, size)
+            self._kick_wants(first)
+        self.ask(session, source, (cid,), ())
 
     def heard(self, source: str) -> Heard:
         peer = self._peers.get(source)
@@ -180,7 +185,7 @@ class BitswapService:
         at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
         arrived, missing = peer.unfinished()
         ends_at = self._arrivals.ends_at(source, arrived, missing, at, self._clock())
-        return Heard(at, connection.heard_at, peer.coming(), ends_at, arrived + missing)
+        return Heard(at, connection.heard_at, peer.coming(), ends_at, missing, arrived)
 
     def reads(self, root: CID) -> bool:
         """Whether a session fetches the DAG."""
@@ -330,19 +335,13 @@ class BitswapService:
                 session.on_wanted(name, cids)
             if (peer := self._peers.get(name)) is not None:
                 self.crowds.note(peer, cids)
-                self._wonder_about(peer, entries)
+                if (leaf := self.engine.withdrawn_leaf(name, entries, peer.wondered)) is not None and peer.wonder(leaf):
+                    self._kick_wants(peer)
                 self._serving.stop_withdrawn(peer)
             self.engine.on_sizes(name, cids, await self._store.size_many(cids) if cids else [], self._clock())
             self._kick_answers(name)
             if start and peer is not None:
                 await peer.pause(0.0)
-
-    def _wonder_about(self, peer: ConnectedPeer, entries: Sequence[Entry]) -> None:
-        """It withdraws wants: has it what it wanted, for others to have it from there?"""
-        if self.engine.waiting and self.engine.turns.doubts(peer.name):
-            leaf = next((one.cid for one in entries if one.cancel and one.cid.codec == RAW), None)
-            if leaf is not None and leaf not in peer.wondered and peer.wonder(leaf):
-                self._kick_wants(peer)
 
     async def _receive_blocks(
         self, stream: Stream, peer: ConnectedPeer, payloads: Sequence[Payload], arrived: Arrived
@@ -364,6 +363,7 @@ class BitswapService:
     def _take(self, peer: ConnectedPeer, blocks: Verified) -> None:
         """Hand blocks to those who want them. Raises UnwantedBlocks."""
         if wrong := peer.not_asked_for(blocks):
+            self._parts.failed((peer.name,))
             for session in list(self._sessions):
                 session.on_wrong(peer.name, wrong)
         touched: dict[Asker, None] = {}

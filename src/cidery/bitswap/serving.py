@@ -10,6 +10,8 @@ from cidery.libp2p.io.connection import Connection
 
 WORTH_ENDING = 64 * 1024
 """Bytes of a message that have not left yet for which it is ended, and with it its stream."""
+WATCH = 0.01
+"""Seconds between two looks at how much has left of a message of which the end is not wanted."""
 
 
 class Serving:
@@ -30,6 +32,8 @@ class Serving:
         self._acts_on_offers = acts_on_offers
         self._loop = asyncio.get_running_loop()
         self._looking: asyncio.TimerHandle | None = None
+        self._watched: set[str] = set()
+        """Peers that do not want the end of what they are being sent."""
 
     def close(self) -> None:
         if self._looking is not None:
@@ -54,19 +58,33 @@ class Serving:
             self._look_in(engine.turns.held(now) or UNREAD)
 
     def stop_withdrawn(self, peer: ConnectedPeer) -> None:
-        """End a message of which no block is wanted any more, if that saves its line something.
+        """End a message of which no block is wanted any more, or only the end not, if that saves its line something.
 
         Not while its stream still holds anything of an earlier one, which counts as sent. What has left counts as
         taken, or a peer could have turn after turn by withdrawing all but the last bytes.
         """
         stream, task = peer.streams.get("answers"), peer.sending.get("answers")
-        if stream is None or task is None or not self._engine.withdrawn(peer.name):
+        if stream is None or task is None or peer.gone or not (spared := self._engine.withdrawn(peer.name)):
             return
         left = stream.inner.out_bytes
-        if WORTH_ENDING <= left <= peer.written:
+        if spared < left <= peer.written:
+            self._watch(peer)
+        elif WORTH_ENDING <= left <= peer.written:
+            self._engine.stops(peer.name)
             self._engine.turns.took(peer.name, peer.written - left, self._clock())
             peer.take_back("not wanted any more")
             task.add_done_callback(lambda _: None if peer.gone else self._answer(peer))
+
+    def _watch(self, peer: ConnectedPeer) -> None:
+        """Of a message only the end is not wanted: look again until that is what is left."""
+
+        def look() -> None:
+            self._watched.discard(peer.name)
+            self.stop_withdrawn(peer)
+
+        if peer.name not in self._watched:
+            self._watched.add(peer.name)
+            self._loop.call_later(WATCH, look)
 
     def _offer(self, now: float) -> None:
         """Is there a peer that waits elsewhere for what is here?"""

@@ -1,7 +1,7 @@
 """Names received blocks by their hash; completes those whose beginning another peer sent."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cidery.bitswap.message import Payload
@@ -15,6 +15,10 @@ VERIFY_INLINE = 32 * 1024
 """Bytes below which hashing on the loop is cheaper than a thread."""
 VERIFY_ITEMS = 128
 """As above, in blocks however small."""
+LONGEST_WAIT = 4.0
+"""Seconds that an end waits for the beginning of its block: both were to be here at the same time."""
+LOOK = 0.02
+"""Seconds between two looks at how far that is."""
 
 Verified = list[tuple[CID, Payload]]
 _Sent = tuple[Payload, Senders]
@@ -24,7 +28,9 @@ _Sent = tuple[Payload, Senders]
 class Verification:
     """One per node."""
 
-    def __init__(self) -> None:
+    def __init__(self, peers: Mapping[str, ConnectedPeer] | None = None) -> None:
+        """``peers``: all that are connected, by name."""
+        self._peers = peers if peers is not None else {}
         self.parts = Parts()
         self._threads = ThreadPoolExecutor(VERIFY_THREADS, "verify")
 
@@ -32,12 +38,28 @@ class Verification:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def verify(self, peer: ConnectedPeer, payloads: Sequence[Payload]) -> Verified:
-        """As verify_now(); large ones are hashed in a thread."""
+        """As verify_now(); large ones are hashed in a thread. An end waits until its beginning is here."""
+        for one in payloads:
+            if one.rest_of is not None:
+                await self._meet(peer, one)
         whole = self._complete(peer, payloads)
         if len(whole) <= VERIFY_ITEMS and sum(len(one.data) for one, _ in whole) < VERIFY_INLINE:
             return self._named(peer, whole, _hash(whole))
         hashing = asyncio.get_running_loop().run_in_executor(self._threads, _hash, whole)
         return self._named(peer, whole, await hashing)
+
+    async def _meet(self, peer: ConnectedPeer, end: Payload) -> None:
+        """Keep what another peer is sending of a block, as soon as that reaches the end which this one has sent."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + LONGEST_WAIT
+        while (name := self.parts.giver(peer.name, end)) is not None and clock() < until:
+            begun = giver.begun() if (giver := self._peers.get(name)) is not None else None
+            if begun is None or begun.rest_of != end.rest_of:
+                return  # what has come of it is kept if it was cut
+            if begun.start + len(begun.data) >= end.start:
+                self.parts.keep(name, begun)
+                return
+            await asyncio.sleep(LOOK)
 
     def verify_now(self, peer: ConnectedPeer, payloads: Sequence[Payload]) -> Verified:
         """The blocks that a peer sent, and their CIDs. Raises BitswapError for a hash that is not known.
@@ -61,6 +83,7 @@ class Verification:
                 completed.add(cid)
                 whole.append(joined)
             else:
+                self.parts.unshare(peer.name, (cid,))
                 peer.sent_in_vain(cid, len(one.data))
         return whole
 

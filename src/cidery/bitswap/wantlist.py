@@ -68,6 +68,12 @@ class PeerWantlist(Generic[S]):
                 if cid in self._told:
                     self._pending[cid] = Entry(cid, cancel=True)
 
+    def spare(self, session: S, cid: CID, size: int) -> None:
+        """Another peer sends the last bytes of a block that this one is sending: it may stop there."""
+        if list(self._blocks.get(cid, ())) == [session] and cid in self._told:
+            self.cancel(session, (cid,))
+            self._pending[cid] = Entry(cid, cancel=True, spared=size)
+
     def cancel_all(self, session: S) -> None:
         self.cancel(session, [cid for cid in {**self._blocks, **self._haves} if self._has(cid, session)])
 

@@ -22,6 +22,15 @@ class Cancel(NamedTuple):
     cids: tuple[CID, ...]
 
 
+class Share(NamedTuple):
+    """Ask a source for the last ``size`` bytes of a block, the beginning of which another one is sending."""
+
+    giver: str
+    source: str
+    cid: CID
+    size: int
+
+
 class GiveUp(NamedTuple):
     """No source has sent anything new for too long."""
 
@@ -46,11 +55,13 @@ class Heard(NamedTuple):
     """The blocks of messages of which only a part has arrived; None: of such a message they are not known."""
     ends_at: float = inf
     """When such a message will be whole, at the rate at which it came so far; inf: it is not known."""
-    size: int = 0
-    """Bytes of it, when it is whole."""
+    missing: int = 0
+    """Bytes of it that are still to come, if that is known."""
+    arrived: int = 0
+    """As many that are here."""
 
 
-Command = Ask | Cancel | GiveUp | Search
+Command = Ask | Cancel | GiveUp | Search | Share
 
 
 class Outbox:
@@ -60,6 +71,7 @@ class Outbox:
         self._asks: dict[str, tuple[list[CID], list[CID]]] = {}
         self._proofs: dict[str, CID] = {}
         self._cancels: dict[str, list[CID]] = {}
+        self._shares: list[Share] = []
 
     def ask(self, source: str, cid: CID) -> None:
         self._asks.setdefault(source, ([], []))[0].append(cid)
@@ -71,6 +83,10 @@ class Outbox:
         """Ask it for a block that is here already."""
         self._asks.setdefault(source, ([], []))
         self._proofs[source] = cid
+
+    def share(self, giver: str, source: str, cid: CID, size: int) -> None:
+        """Ask ``source`` for the end of what ``giver`` is sending."""
+        self._shares.append(Share(giver, source, cid, size))
 
     def cancel(self, source: str, cid: CID) -> None:
         self._cancels.setdefault(source, []).append(cid)
@@ -91,5 +107,6 @@ class Outbox:
             whether = tuple(cid for cid in haves if cid in wants)
             if asked or whether:
                 commands.append(Ask(name, asked, whether))
-        self._asks, self._proofs, self._cancels = {}, {}, {}
+        commands += [one for one in self._shares if (want := wants.get(one.cid)) and want.source == one.giver]
+        self._asks, self._proofs, self._cancels, self._shares = {}, {}, {}, []
         return commands

@@ -21,6 +21,10 @@ class PeerSources(Protocol):
 
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None: ...
 
+    def share(self, session: Asker, giver: str, source: str, cid: CID, size: int) -> None:
+        """Ask ``source`` for the last ``size`` bytes of a block that ``giver`` is sending."""
+        ...
+
     def heard(self, source: str) -> Heard:
         """What has come from a source that owes something; one that was silent for a moment is asked if it is there."""
         ...

@@ -48,6 +48,10 @@ class Moves:
         """There is nothing to look for now."""
         self._look_at = None
 
+    def leaves(self, cid: CID) -> bool:
+        """Whether it has been cancelled, and its source may send it yet."""
+        return cid in self._leaving or cid in self._brought
+
     def brings(self, giver: Source, cid: CID, now: float) -> bool:
         """Whether a block is on its way from the source it was asked of."""
         return giver.brings(cid, now, PATIENCE * self._waits.stall(giver.least_delay))
@@ -99,7 +103,9 @@ class Moves:
             for cid in reversed(list(giver.outstanding)):
                 want = wants.asked.get(cid)
                 remaining = giver.remaining(cid, now, patience)
-                if want is None or remaining < SOONER * soonest or self._stays(giver, cid, now):
+                if want is None or want.source != giver.name or remaining < SOONER * soonest:
+                    continue
+                if self._stays(giver, cid, now):
                     continue
                 taker = choose(want, able, giver.name)
                 if taker is not None and taker.cost() * SOONER <= remaining:

@@ -8,7 +8,7 @@ A source is far if its round trip is several times that of the nearest one. What
 the far ones.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum
 from math import inf
 
@@ -43,6 +43,8 @@ class Reach:
         self._began: float | None = None
         self._last = 0.0
         self._bytes = self._blocks = 0
+        self._near_blocks: list[tuple[float, int]] = []
+        """Blocks of near sources within a trial: when each came, and its bytes."""
         self._near_rate = 0.0
         self._begun: dict[str, int] = {}
         """Bytes of near ones' blocks that had come when the trial began."""
@@ -81,6 +83,8 @@ class Reach:
             return set()
         if self.mode is Mode.TRIAL and (not self.trying & far.keys() or now >= self._ends):
             self._judge(now)
+        elif self.mode is Mode.TRIAL and self._brings_more(far):
+            self.trying, self.mode = set(), Mode.ALL
         rate = self._near(far, now) if self.mode is Mode.NEAR and now >= self._next_trial else None
         if rate is not None:
             self._near_rate = rate
@@ -102,6 +106,8 @@ class Reach:
             return
         self._bytes += size - self._begun.pop(name, 0)
         self._blocks, self._last = self._blocks + 1, now
+        if self.mode is Mode.TRIAL and name not in self.trying:
+            self._near_blocks.append((now, size))
         self.trying.discard(name)
 
     def sooner_alone(self, near: Collection[Source], wants: int, far: Source) -> bool:
@@ -118,6 +124,7 @@ class Reach:
     def _restart(self, now: float) -> None:
         self._began = self._last = now
         self._bytes = self._blocks = 0
+        self._near_blocks = []
 
     def _near(self, far: Collection[str], now: float) -> float | None:
         """Bytes per second of the near ones; None: it is not known yet."""
@@ -140,6 +147,21 @@ class Reach:
     def _rate(self) -> float:
         """Until the last block: what began to come since then would count for nothing."""
         return self._bytes / max(self._last - (self._began or 0.0), 1e-9)
+
+    def _brings_more(self, far: Mapping[str, Source]) -> bool:
+        """Whether that is plain before a far one has sent its block, by how fast all of these come, and what near ones
+        have sent meanwhile: so that the far ones need not rest for a round trip until they are asked for more.
+        """
+        tried = [far[name] for name in self.trying if name in far]
+        if len(tried) < len(self.trying) or not all(one.coming and one.ends_at < inf for one in tried):
+            return False
+        since = max(one.coming_since for one in tried)
+        near = [(at, size) for at, size in self._near_blocks if at >= since]
+        if len(near) < 2:
+            return False
+        rate = sum(size for _, size in near[1:]) / max(near[-1][0] - near[0][0], 1e-9)
+        rate += sum(one.expected_block / max(one.ends_at - one.coming_since, 1e-9) for one in tried)
+        return rate > MORE * self._near_rate
 
     def _judge(self, now: float) -> None:
         self.trying = set()

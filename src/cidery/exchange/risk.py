@@ -7,8 +7,9 @@ readers of it, which have what they were sent, are two kinds, each with an accou
 """
 
 from collections.abc import Mapping
+from math import inf
 
-from cidery.exchange.source import Source
+from cidery.exchange.source import LEAST_WANTS, Source
 from cidery.exchange.wants import Wants
 
 SHARES = {False: 1 / 9, True: 1 / 3}
@@ -26,6 +27,14 @@ MAX_PAUSE = 60.0
 QUEUED = 0.3
 """Seconds, beside one and a half round trips, after which one that is tried and sends nothing has others to serve
 first: it is asked for more, to choose from, unless one has lied. One that serves nobody else sends a block by then."""
+
+LONG_LINE = 0.04
+"""Seconds of a round trip from which on one that is tried is asked ahead: for a large block with the small one that is
+its proof, and for a second one when half of the first is here, or a round trip before its end. If it lied, the answer
+is withdrawn, so no more of that comes than in a round trip, which is what the line would else have rested for. One that
+heeds no cancel can send as much unasked. Not any more once somebody lied."""
+SHORTEST_LOOK = 0.02
+"""Seconds between two looks at how much of a block is here."""
 
 
 class Risk:
@@ -70,6 +79,8 @@ class Risk:
             else:
                 self._left[source.partial] -= block
                 self._look_at(self._queued_at(source))
+                # half-way, since what comes ever faster will be here sooner than it seems
+                self._look_at(now + max(SHORTEST_LOOK, (self._ahead_at(source) - now) / 2))
         if min(self._left.values()) < block:
             waits = wants.asked and any(self._spoilt.values())
             at = max(since, self._tried_at) + self._pause * (LIE_PAUSES if waits else 1.0)
@@ -83,8 +94,15 @@ class Risk:
             return True
         if source.name not in self._tried:
             return self._exception or self._left[source.partial] >= self._block
-        bitten = any(self._spoilt.values())
-        return not bitten and source.coming == frozenset() and self._now >= self._queued_at(source)
+        if any(self._spoilt.values()):
+            return False
+        if source.coming == frozenset():
+            return self._now >= self._queued_at(source)
+        return self._now >= self._ahead_at(source)
+
+    def asks_ahead(self, source: Source) -> bool:
+        """Whether it is asked for a large block before it has sent the small one that is its proof."""
+        return (source.least_delay or 0.0) >= LONG_LINE and not any(self._spoilt.values())
 
     def asked(self, source: Source) -> bool:
         """A want goes to it; whether that leaves less for others."""
@@ -101,6 +119,13 @@ class Risk:
     def _queued_at(self, source: Source) -> float:
         return self._tried[source.name] + QUEUED + 1.5 * (source.least_delay or 0.0)
 
+    def _ahead_at(self, source: Source) -> float:
+        """When it is asked for one more, if by then nothing is known to be wrong."""
+        round_trip = source.least_delay or 0.0
+        if round_trip < LONG_LINE or len(source.outstanding) >= LEAST_WANTS:
+            return inf
+        return min((source.coming_since + source.ends_at) / 2, source.ends_at - round_trip)
+
     def _look_at(self, at: float) -> None:
-        if at > self._now:
+        if self._now < at < inf:
             self.next_at = at if self.next_at is None else min(self.next_at, at)

@@ -6,6 +6,7 @@ Knows no protocol: a ``Sources`` finds and asks the sources.
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,7 +14,7 @@ from typing import Protocol, Self
 from cidery.blockstore.interface import BlockStore
 from cidery.errors import CideryError
 from cidery.exchange.begun import has_begun
-from cidery.exchange.commands import Ask, Cancel, GiveUp, Search
+from cidery.exchange.commands import Ask, Cancel, GiveUp, Search, Share
 from cidery.exchange.failures import NobodyToAsk, NoSourceHasIt
 from cidery.exchange.interface import PeerSources
 from cidery.exchange.lonely import Lonely
@@ -101,7 +102,7 @@ class NetworkSession:
         self._timer: asyncio.TimerHandle | None = None
         self._failure: CideryError | None = None
         self._attached = False
-        self._lonely = Lonely(sources.alone, self._nobody_to_ask)
+        self._lonely = Lonely(sources.alone, lambda: self._end_waits(NobodyToAsk))
         self._waits = waits
         self._streamed_at = 0.0
         self._streaming = ""
@@ -424,10 +425,12 @@ class NetworkSession:
                     self._sources.ask(self, source, blocks, haves)
                 case Cancel(source, cids):
                     self._sources.cancel(self, source, cids)
+                case Share(giver, source, cid, size):
+                    self._sources.share(self, giver, source, cid, size)
                 case Search(cid):
                     self._sources.search(self, cid)
                 case GiveUp(stage, sources):
-                    self._give_up(stage, sources)
+                    self._end_waits(partial(NoSourceHasIt, sources=sources, stage=stage))
         deadline = None if resting else self._machine.next_deadline()
         if self._timer is not None:
             self._timer.cancel()
@@ -437,7 +440,7 @@ class NetworkSession:
 
     def _listen(self) -> None:
         """Tell the machine what is arriving."""
-        for name in self._machine.owing():
+        for name in [name for name, source in self._machine.sources.items() if source.owes]:
             self._listen_to(name)
 
     def _listen_to(self, name: str) -> None:
@@ -447,21 +450,14 @@ class NetworkSession:
         self._listen()
         self._turn()
 
-    def _nobody_to_ask(self) -> None:
+    def _end_waits(self, why: Callable[[CID], CideryError]) -> None:
         for cid, waiter in self._waiters.items():
             if not waiter.done():
-                waiter.set_exception(NobodyToAsk(cid))
-
-    def _give_up(self, stage: str, sources: int) -> None:
-        for cid, waiter in self._waiters.items():
-            if not waiter.done():
-                waiter.set_exception(NoSourceHasIt(cid, sources, stage))
+                waiter.set_exception(why(cid))
 
     def _fail(self, exc: CideryError) -> None:
         self._failure = exc
-        for waiter in self._waiters.values():
-            if not waiter.done():
-                waiter.set_exception(exc)
+        self._end_waits(lambda _: exc)
 
     async def _store_all(self) -> None:
         """Store arrived blocks, batch by batch, while the reader continues."""

@@ -22,6 +22,7 @@ from cidery.exchange.proofs import Proofs
 from cidery.exchange.questions import Questions
 from cidery.exchange.reach import Reach
 from cidery.exchange.risk import Risk
+from cidery.exchange.shares import Shares
 from cidery.exchange.silence import MAX_SEARCH_PAUSE, Silence
 from cidery.exchange.source import ASSUMED_BLOCK, MAX_BROKEN, WRONG_COSTS, Experience, Source
 from cidery.exchange.waits import SessionWaits
@@ -49,7 +50,7 @@ class FetchSession:
         self._wants, self._out = Wants(), Outbox()
         self._questions = Questions(self._wants, self._out)
         self._done: set[CID] = set()
-        self._silence, self._moves = Silence(waits, now), Moves(waits)
+        self._silence, self._moves, self._shares = Silence(waits, now), Moves(waits), Shares()
         self._sources_changed = False
         self._reach, self._experience = Reach(), Experience()
         self._proofs, self._risk, self._left = Proofs(), Risk(), outlook.Left()
@@ -120,10 +121,6 @@ class FetchSession:
         """Assumed bytes that were requested from sources but have not arrived."""
         return sum(source.outstanding_bytes for source in self.sources.values())
 
-    def owing(self) -> list[str]:
-        """Sources that were asked for something and have not answered."""
-        return [name for name, source in self.sources.items() if source.owes]
-
     def stage(self) -> str:
         """The state of the session, in one word for people."""
         return outlook.stage(self.sources.values()) if self._wants else "done"
@@ -186,7 +183,7 @@ class FetchSession:
 
     def on_bytes(self, name: str, heard: Heard, now: float) -> None:
         if (source := self.sources.get(name)) is not None:
-            source.hears(heard.at, heard.alive_at, heard.coming, now, heard.ends_at, heard.size)
+            source.hears(heard.at, heard.alive_at, heard.coming, now, heard.ends_at, heard.missing, heard.arrived)
 
     def on_dont_have(self, name: str, cid: CID, now: float) -> None:
         source = self.sources.get(name)
@@ -281,6 +278,11 @@ class FetchSession:
         ``resting``: the reader has enough to read for now: nothing further is requested, and silence is no fault.
         """
         self._check_stalls(now)
+        for source, cid, first in self._shares.over(self._wants, self.sources):
+            if first:
+                self._out.ask(source.name, cid)
+            else:
+                self._take_away(source, cid, self._wants.all[cid], now)
         usable = [source for source in self.sources.values() if source.usable]
         self._several = len(usable) > 1
         self._proven = self._several and any(source.proven for source in usable)
@@ -302,7 +304,7 @@ class FetchSession:
             self._move(now)
         self._probe(now, streams)
         commands = self._out.take(self._wants)
-        if self._wants and not resting and now >= self._search_at():
+        if self._wants and not resting and now >= self._silence.search_at(self._wants, self.sources):
             self._silence.searched(now)
             commands.append(Search(self._wants.first()))
         if self._wants and not self._silence.gave_up and now >= self._silence.give_up_at(self.sources.values()):
@@ -315,16 +317,11 @@ class FetchSession:
         if not self._wants:
             return None
         times = [source.stall_deadline(self._waits.stall) for source in self.sources.values()]
-        times += (self._moves.next_at, self._risk.next_at, self._reach.next_at)
+        times += (self._moves.next_at, self._risk.next_at, self._reach.next_at, self._shares.next_at)
         if not self._silence.gave_up:
-            times += (self._silence.give_up_at(self.sources.values()), self._search_at())
+            times.append(self._silence.give_up_at(self.sources.values()))
+            times.append(self._silence.search_at(self._wants, self.sources))
         return min((at for at in times if at is not None), default=None)
-
-    # --- inside: waiting
-
-    def _search_at(self) -> float:
-        first = next(iter(self._wants.all.values()), None)
-        return self._silence.search_at(first.denied if first is not None else None, self.sources)
 
     # --- inside: what is known of sources
 
@@ -410,7 +407,9 @@ class FetchSession:
         self._entered(self._wants.fill())
 
     def _room(self, source: Source) -> bool:
-        room = source.has_room(crowd=bool(self._questions.partial), several=self._several, trial=self._proven)
+        ahead = self._proven and self._risk.asks_ahead(source)
+        crowd = bool(self._questions.partial)
+        room = source.has_room(crowd=crowd, several=self._several, trial=self._proven, ahead=ahead)
         return room and (not self._proven or self._risk.allows(source))
 
     def _choose(self, want: Want, able: choice.Able, but: str = "") -> Source | None:
@@ -437,8 +436,10 @@ class FetchSession:
             self._moves.begin(giver, cid, now)
             self._out.cancel(giver.name, cid)
         for giver, cid, taker in self._moves.late(self._wants, sources, takers, self._choose, now):
-            self._take_away(giver, cid, self._wants.all[cid], now)
-            self._ask_for(taker, cid, now)
+            if not self._shares.asks(taker, cid):
+                self._take_away(giver, cid, self._wants.all[cid], now)
+                self._ask_for(taker, cid, now)
+        self._shares.ask(self._wants, sources, takers, self._moves.leaves, self._out, now)
 
     def _follow_moves(self, now: float, *, asks: bool) -> None:
         """Ask others for what has left its source; take up offers."""

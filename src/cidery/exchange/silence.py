@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from cidery.exchange.source import Source, patient_deadline
 from cidery.exchange.waits import SessionWaits
+from cidery.exchange.wants import Wants
 
 SEARCH_AGAIN = 10.0
 """Seconds between the first two searches of a session that receives nothing; doubles each time."""
@@ -35,13 +36,13 @@ class Silence:
         if delay is not None:
             self._longest_delay = max(self._longest_delay or 0.0, delay)
 
-    def search_at(self, denied: Collection[str] | None, sources: Iterable[str]) -> float:
-        """The time of the next search. ``denied``: who does not have the first want; None: nothing is wanted."""
+    def search_at(self, wants: Wants, sources: Iterable[str]) -> float:
+        """The time of the next search."""
         if self._waits.search_base is None:
             return float("inf")
         if self._searched_at is not None:
             return self._searched_at + self._pause
-        if denied is None or all(name in denied for name in sources):
+        if not wants or all(name in wants.all[wants.first()].denied for name in sources):
             return self.since  # no source is left that may have it: waiting is useless
         return self.since + self._waits.search_base
 

@@ -75,12 +75,14 @@ class Source:
         "ends_at",
         "expected_block",
         "experience",
+        "foretells",
         "gave",
         "has_any",
         "heard_at",
         "idle_rate",
         "last_answer",
         "least_delay",
+        "missing",
         "name",
         "offered",
         "outstanding",
@@ -131,8 +133,9 @@ class Source:
         """Seconds that a want was here in vain before another source took it; 0.0 as soon as a block comes."""
         self.heard_at = self.alive_at = 0.0
         """When bytes of its answers last arrived, whether or not they completed one, and when anything did."""
-        self.coming_since, self.ends_at, self.coming_bytes = 0.0, inf, 0
-        """When the first bytes of the message that is arriving were seen, when it will be whole, and its size then."""
+        self.coming_since, self.ends_at, self.coming_bytes, self.missing = 0.0, inf, 0, 0
+        """When the first bytes of the message that is arriving were seen, when it will be whole, its bytes then, and
+        those that it lacks."""
         self.coming: frozenset[CID] | None = frozenset()
         """The blocks of the message that is arriving; None: one is arriving, and what it holds is not known yet."""
         self.last_answer = ""
@@ -141,7 +144,7 @@ class Source:
         """Bytes of right blocks, less WRONG_COSTS times those of wrong ones; below 0 it is a liar."""
         self.proof: CID | None = None
         """What it was asked for to see whether it sends the like, and has not answered."""
-        self.proof_asked = False
+        self.proof_asked = self.foretells = False
         self.expected_block = ASSUMED_BLOCK
         """Bytes that a want is assumed to bring: rises fast and falls slowly, as roots are small and leaves are not."""
         self.probed: set[CID] = set()
@@ -213,16 +216,16 @@ class Source:
         """Whether it can be asked for a block, by which sources denied having it and which claimed it."""
         return self.name in holders if self.partial else self.name not in denied
 
-    def has_room(self, *, crowd: bool = False, several: bool = False, trial: bool = False) -> bool:
+    def has_room(self, *, crowd: bool = False, several: bool = False, trial: bool = False, ahead: bool = False) -> bool:
         """Whether one more want may be in flight. A few always may; to a complete source more in a ``crowd``.
 
         ``several``: other sources have something, too; ``trial``: others are proven, so no more is in flight than one
-        want until it has sent the like.
+        want until it has sent the like; ``ahead``: that is asked for before its proof is here.
         """
         if self.lies:
             return not self.outstanding
-        if trial and (self.proof is not None or (self.outstanding and not self.credit)):
-            return False
+        if trial and (self.proof is not None or not self.credit):
+            return not self.outstanding and (ahead or self.proof is None)
         if len(self.outstanding) < (CROWD_WANTS if crowd and not self.partial else LEAST_WANTS):
             return True
         window = LEAST_WINDOW if several and not self.blocks else self.window
@@ -255,13 +258,22 @@ class Source:
         return max(measured, age if age >= patience else 0.0)
 
     def hears(
-        self, at: float, alive_at: float, coming: frozenset[CID] | None, now: float, ends_at: float = inf, size: int = 0
+        self,
+        at: float,
+        alive_at: float,
+        coming: frozenset[CID] | None,
+        now: float,
+        ends_at: float = inf,
+        missing: int = 0,
+        arrived: int = 0,
     ) -> None:
         """Bytes came at time ``at``, of a message with these blocks (None: unknown ones) that is not whole yet.
 
-        ``ends_at``: when it will be, at the rate at which it came so far; ``size``: its bytes then.
+        ``ends_at``: when it will be, at the rate at which it came so far; ``missing``: bytes until then, ``arrived``:
+        those that are here. Who says which blocks those are ``foretells``: it knows what only our implementation does.
         """
-        self.ends_at, self.coming_bytes = ends_at, size
+        self.ends_at, self.coming_bytes, self.missing = ends_at, arrived + missing, missing
+        self.foretells = self.foretells or bool(coming and missing)
         self.heard_at = max(self.heard_at, at)
         self.alive_at = max(self.alive_at, alive_at)
         if coming != self.coming:

@@ -56,6 +56,9 @@ class JoinedSources:
     def cancel(self, session: Asker, source: str, cids: Sequence[CID]) -> None:
         self._of(source).cancel(session, source, cids)
 
+    def share(self, session: Asker, giver: str, source: str, cid: CID, size: int) -> None:
+        self._of(source).share(session, giver, source, cid, size)
+
     def heard(self, source: str) -> Heard:
         return self._of(source).heard(source)
 

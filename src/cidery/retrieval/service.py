@@ -174,6 +174,10 @@ class GatewaySources:
                 if task is not None and task is not asyncio.current_task():
                     task.cancel()
 
+    def share(self, session: Asker, giver: str, source: str, cid: CID, size: int) -> None:
+        """A gateway sends whole blocks."""
+        self.ask(session, source, (cid,), ())
+
     def search(self, session: NetworkSession, cid: CID) -> None:
         """Nothing to do: gateways are found by the routing."""
 
