@@ -178,9 +178,8 @@ class BitswapService:
             connection.ping()
             self._swarm.renewals.consider(connection)
         at = max((stream.inner.heard_at for stream in peer.inbound), default=0.0)
-        arrived, missing = peer.unfinished()
-        ends_at = self._arrivals.ends_at(source, arrived, missing, at, self._clock())
-        return Heard(at, connection.heard_at, peer.coming(), ends_at, arrived + missing)
+        ends_at = self._arrivals.ends_at(source, *(parts := peer.unfinished()), at, self._clock())
+        return Heard(at, connection.heard_at, peer.coming(), ends_at, sum(parts))
 
     def reads(self, root: CID) -> bool:
         """Whether a session fetches the DAG."""
@@ -494,7 +493,8 @@ class BitswapService:
             self.blocks_sent += len(message.blocks)
             self.data_sent += size
             if envelope.blocks:
-                if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid, sent=True):
+                cid, many = self.engine.to_ask_for(peer.name, envelope), self.engine.turns.many
+                if cid is not None and peer.wonder(cid, sent=many):
                     self._kick_wants(peer)
                 self.engine.end_turn(peer.name, size, self._clock())
                 self._serving.begin_turns()
