@@ -262,6 +262,13 @@ def test_of_near_ones_of_which_nothing_arrives_nothing_is_known():
     assert reach.held(away, 1.0 + SLOW_SECONDS) == {"far"} and reach.mode is Mode.NEAR
 
 
+def test_in_a_crowd_slow_ones_serve_others_and_are_not_measured_so():
+    reach, near = slow_near()
+    away = far("far")
+    reach.far([near, *away.values()], 1.0 + SLOW_SECONDS, crowd=True)
+    assert reach.held(away, 1.0 + SLOW_SECONDS) == {"far"} and reach.mode is Mode.NEAR
+
+
 def test_what_had_come_of_a_block_when_a_trial_began_does_not_count_in_it():
     for size, mode in ((4 * BLOCK, Mode.NEAR), (8 * BLOCK, Mode.ALL)):
         reach, near = slow_near()

@@ -494,7 +494,8 @@ class BitswapService:
             self.blocks_sent += len(message.blocks)
             self.data_sent += size
             if envelope.blocks:
-                if (cid := self.engine.to_ask_for(peer.name, envelope)) is not None and peer.wonder(cid, sent=True):
+                cid, many = self.engine.to_ask_for(peer.name, envelope), self.engine.turns.many
+                if cid is not None and peer.wonder(cid, sent=many):
                     self._kick_wants(peer)
                 self.engine.end_turn(peer.name, size, self._clock())
                 self._serving.begin_turns()

@@ -183,6 +183,11 @@ class Turns:
         return self._slots.count
 
     @property
+    def many(self) -> bool:
+        """Whether so many are served at a time that a turn of somebody else takes little of the line."""
+        return self.slots >= FEW_SLOTS
+
+    @property
     def free(self) -> int:
         """Slots that nobody has; below 0 while stuck turns have none."""
         return self.slots - len(self._serving)
@@ -264,7 +269,7 @@ class Turns:
         taker = self._takers.get(peer)
         if taker is None or self.is_giver(peer, now):
             return taker.receiving if taker is not None else None
-        spare = self.slots >= FEW_SLOTS and self.free > 1
+        spare = self.many and self.free > 1
         return STRANGER + taker.receiving if spare and not taker.unseen else None
 
     def doubts(self, peer: str) -> bool:
@@ -352,7 +357,7 @@ class Turns:
         if not waiting or self.full(now):
             return None
         self._now = now
-        kept = self.free if self.slots < FEW_SLOTS else 1
+        kept = 1 if self.many else self.free
         if self.held(now) and self.free <= kept and not any(self._takers[peer].gives for peer in waiting):
             return None
         for peer in waiting:

@@ -46,6 +46,7 @@ class Reach:
         self._near_blocks: list[tuple[float, int]] = []
         """Blocks of near sources within a trial: when each came, and its bytes."""
         self._near_rate = 0.0
+        self._crowd = False
         self._begun: dict[str, int] = {}
         """Bytes of near ones' blocks that had come when the trial began."""
         self.trying: set[str] = set()
@@ -68,6 +69,7 @@ class Reach:
 
         ``crowd``: there are readers, too, so one that says nothing for a while may serve others first.
         """
+        self._crowd = crowd
         known = [one for one in sources if (one.usable or one.awaited) and one.least_delay is not None]
         ends = {one.name: inf if crowd and one.has_any else one.keeps_until() for one in known}
         self.next_at = min((at for at in ends.values() if now < at < inf), default=None)
@@ -130,6 +132,8 @@ class Reach:
         """Bytes per second of the near ones; None: it is not known yet."""
         if self._measured():
             return self._rate()
+        if self._crowd:  # whoever is slow now serves others, and readers are far by the length of lines
+            return None
         near = [one for one in self.counted if one.outstanding and one.name not in far]
         asked_at = min((one.owes_since for one in near), default=inf)
         if self._blocks or now < asked_at + SLOW_SECONDS:

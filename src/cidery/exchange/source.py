@@ -144,7 +144,7 @@ class Source:
         """Bytes of right blocks, less WRONG_COSTS times those of wrong ones; below 0 it is a liar."""
         self.proof: CID | None = None
         """What it was asked for to see whether it sends the like, and has not answered."""
-        self.proof_asked = self.foretells = False
+        self.proof_asked = self.foretells = self.stalled = False
         self.expected_block = ASSUMED_BLOCK
         """Bytes that a want is assumed to bring: rises fast and falls slowly, as roots are small and leaves are not."""
         self.probed: set[CID] = set()
@@ -161,7 +161,6 @@ class Source:
         """Blocks that it said to have and did not send."""
         self.probe_at = self.probe_pause = 0.0
         """When it may be asked again what it has, although it had nothing when it was asked last, and the wait."""
-        self.stalled = False
         self.blocks = self.bytes = 0
 
     def state(self, now: float) -> SourceState:
