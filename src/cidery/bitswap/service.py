@@ -48,10 +48,8 @@ WANTS_AT_ONCE = 256
 """Wants that are looked up between two looks at the line."""
 ASK_ALIVE = 0.5
 """Seconds of silence of a peer that owes blocks, beside a round trip, after which it is pinged."""
-RETRY_BASE = 1.0
-"""Seconds, beside round trips, until what could not be sent is sent again."""
-MAX_DOUBLINGS = 6
-"""Of that wait, while nothing can be sent to a peer that stays connected."""
+RETRY_BASE, MAX_DOUBLINGS = 1.0, 6
+"""Seconds, beside round trips, until what could not be sent is sent again, and how often that wait doubles."""
 
 
 class BitswapService:
