@@ -63,7 +63,7 @@ def check(machine: FetchSession) -> None:
         assert source.outstanding.keys() == owed[name]
         assert source.outstanding_bytes == sum(size for _, size in source.outstanding.values())
         assert len(source.outstanding) <= MAX_WANTS and len(source.probed) <= MAX_WANTS
-        assert source.partial == (name in machine._partial)
+        assert source.partial == (name in machine._questions.partial)
         assert source.proof is None or (source.proof_asked and machine.has_had(source.proof))
     assert len(wants.open) <= WINDOW + len(CIDS) + MAX_WANTS * len(machine.sources)
     assert (machine.next_deadline() is None) <= (machine.wanted == 0 or machine._silence.gave_up)
