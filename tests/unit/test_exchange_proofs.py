@@ -58,6 +58,12 @@ def test_over_a_long_line_a_large_block_is_asked_for_with_the_small_one_until_so
     assert asks(machine.poll(0.3, ROOM), "third") == [root]
 
 
+def test_in_a_crowd_the_small_block_comes_first_over_a_long_line_too():
+    machine, (root, *leaves) = with_a_root("second", "reader", round_trip=0.2)
+    machine.on_dont_have("reader", leaves[1], 0.1)
+    assert asks(machine.poll(0.1, ROOM), "second") == [root]
+
+
 def test_a_source_that_answers_with_other_bytes_is_never_asked_for_a_large_block():
     machine, wanted = with_a_root("liar")
     machine.poll(0.1, ROOM)

@@ -407,8 +407,8 @@ class FetchSession:
         self._entered(self._wants.fill())
 
     def _room(self, source: Source) -> bool:
-        ahead = self._proven and self._risk.asks_ahead(source)
         crowd = bool(self._questions.partial)
+        ahead = self._proven and not crowd and self._risk.asks_ahead(source)
         room = source.has_room(crowd=crowd, several=self._several, trial=self._proven, ahead=ahead)
         return room and (not self._proven or self._risk.allows(source))
 
