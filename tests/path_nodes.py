@@ -3,8 +3,9 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -19,10 +20,12 @@ from cidery.libp2p.io.upgraded import UpgradedConnection
 from cidery.multiformats.address_filter import AddressFilter
 from cidery.multiformats.multiaddr import Multiaddr
 from cidery.node.network import NodeNetwork
+from peers.waiting import until_async
 
 COUNT = 5
 SIZE = 3_000_000
 
+until = partial(until_async, seconds=10.0)
 only_with_info = pytest.mark.skipif(
     not hasattr(socket, "TCP_INFO"), reason="the system does not tell how long a line is"
 )
@@ -66,12 +69,6 @@ async def two(
         if bound:
             await until(lambda: carried(ours) == carried(theirs) == COUNT)
         yield ours, theirs
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
 
 
 def carried(connection: UpgradedConnection) -> int:

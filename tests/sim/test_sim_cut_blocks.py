@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -101,22 +102,30 @@ def test_a_wrong_beginning_costs_its_rest_and_not_the_good_name_of_who_completes
     assert by == {"mortal": 0, "other": len(WANTED)} and came < 1.25 and connected
 
 
+@asynccontextmanager
+async def reading_from_one(*, spoils=False):
+    """A session that has asked the only source for all, the reader's Bitswap, and the name of that source."""
+    network = MemoryNetwork(5, Link(0.02))
+    async with memory_nodes(network, 2) as (reader, source):
+        network.set_line(source.address, HostLine(RATE, RATE))
+        await source.put(WANTED)
+        if spoils:
+            spoil(source)
+        await reader.connect(source)
+        bitswap = reader.network.bitswap
+        assert bitswap is not None
+        async with reader.session() as session:
+            session.prefetch([one.cid for one in WANTED])
+            yield session, bitswap, source.name
+
+
 def test_what_a_liar_had_begun_is_not_completed_by_others():
     async def main() -> None:
-        network = MemoryNetwork(5, Link(0.02))
-        async with memory_nodes(network, 2) as (reader, liar):
-            network.set_line(liar.address, HostLine(RATE, RATE))
-            await liar.put(WANTED)
-            spoil(liar)
-            await reader.connect(liar)
-            bitswap = reader.network.bitswap
-            assert bitswap is not None
-            async with reader.session() as session:
-                session.prefetch([one.cid for one in WANTED])
-                while not bitswap._peers[liar.name].wrong:
-                    await asyncio.sleep(0.01)
-                await asyncio.sleep(0.5)  # its next block was withdrawn, and cut
-                assert len(bitswap._parts) == 0
+        async with reading_from_one(spoils=True) as (_, bitswap, liar):
+            while not bitswap._peers[liar].wrong:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.5)  # its next block was withdrawn, and cut
+            assert len(bitswap._parts) == 0
 
     run_virtual(main())
 
@@ -203,22 +212,14 @@ def test_what_one_of_two_connections_carried_is_asked_for_again_when_it_ends(how
 
 def test_of_a_block_that_goes_on_coming_nothing_is_copied_when_another_want_is_cancelled():
     async def main() -> None:
-        network = MemoryNetwork(5, Link(0.02))
-        async with memory_nodes(network, 2) as (reader, source):
-            network.set_line(source.address, HostLine(RATE, RATE))
-            await source.put(WANTED)
-            await reader.connect(source)
-            bitswap = reader.network.bitswap
-            assert bitswap is not None
-            async with reader.session() as session:
-                session.prefetch([one.cid for one in WANTED])
-                await asyncio.sleep(CUT)
-                begun = bitswap._peers[source.name].begun()
-                assert begun is not None and begun.rest_of is not None
-                others = [one.cid for one in WANTED if one.cid != begun.rest_of]
-                bitswap.cancel(session, source.name, others)
-                assert len(bitswap._parts) == 0
-                bitswap.cancel(session, source.name, [begun.rest_of])
-                assert len(bitswap._parts) == len(begun.data)
+        async with reading_from_one() as (session, bitswap, source):
+            await asyncio.sleep(CUT)
+            begun = bitswap._peers[source].begun()
+            assert begun is not None and begun.rest_of is not None
+            others = [one.cid for one in WANTED if one.cid != begun.rest_of]
+            bitswap.cancel(session, source, others)
+            assert len(bitswap._parts) == 0
+            bitswap.cancel(session, source, [begun.rest_of])
+            assert len(bitswap._parts) == len(begun.data)
 
     run_virtual(main())

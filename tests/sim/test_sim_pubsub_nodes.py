@@ -27,6 +27,7 @@ from cidery.pubsub.service import MAX_DATA, PubsubService, TooLong
 from cidery.testing.memory_network import Link, MemoryNetwork
 from cidery.testing.memory_node import MemoryNode, memory_nodes, running
 from cidery.testing.virtual_clock import run_virtual
+from peers.waiting import until_async
 
 TOPIC = "weather"
 NOW = 10**18
@@ -38,12 +39,6 @@ def started(node: MemoryNode, number: int, protocols: tuple[str, ...] = PROTOCOL
     identification.on_learned.append(lambda peer: service.learned(peer, identification.known[peer].protocols))
     service.start()
     return service
-
-
-async def until(met: Callable[[], object], seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not met():
-            await asyncio.sleep(0.01)
 
 
 def in_network(
@@ -70,7 +65,7 @@ def test_a_message_goes_along_a_chain_of_nodes_to_each_reader_once(floods: tuple
     async def body(nodes: list[MemoryNode], services: list[PubsubService]) -> None:
         with ExitStack() as stack:
             readers = [stack.enter_context(one.subscription(TOPIC)) for one in services]
-            await until(lambda: all(one.peers(TOPIC) for one in services) and len(services[1].peers(TOPIC)) == 2)
+            await until_async(lambda: all(one.peers(TOPIC) for one in services) and len(services[1].peers(TOPIC)) == 2)
             await asyncio.sleep(2)
             for n in range(3):
                 services[0].publish(TOPIC, b"%d" % n)
@@ -81,7 +76,7 @@ def test_a_message_goes_along_a_chain_of_nodes_to_each_reader_once(floods: tuple
                 assert {one.author for one in got} == {nodes[0].peer.multihash}
             assert not any(reader._waiting for reader in readers)
         assert [one.topics() for one in services] == [[]] * len(services)
-        await until(lambda: not services[0].peers(TOPIC))
+        await until_async(lambda: not services[0].peers(TOPIC))
 
     in_network(4, body, *floods)
 
@@ -89,11 +84,11 @@ def test_a_message_goes_along_a_chain_of_nodes_to_each_reader_once(floods: tuple
 def test_a_peer_that_leaves_is_forgotten_and_comes_again() -> None:
     async def body(nodes: list[MemoryNode], services: list[PubsubService]) -> None:
         with services[0].subscription(TOPIC) as reader, services[1].subscription(TOPIC):
-            await until(lambda: services[0].peers(TOPIC))
+            await until_async(lambda: services[0].peers(TOPIC))
             await nodes[0].network.disconnect(nodes[1].addr)
-            await until(lambda: not services[0].peers() and not services[1].peers())
+            await until_async(lambda: not services[0].peers() and not services[1].peers())
             await nodes[1].connect(nodes[0])
-            await until(lambda: services[1].peers(TOPIC))
+            await until_async(lambda: services[1].peers(TOPIC))
             services[1].publish(TOPIC, b"again")
             assert (await anext(reader)).data == b"again"
 
@@ -108,7 +103,7 @@ def test_a_stream_of_garbage_ends_and_the_others_go_on() -> None:
                 await stream.write(junk)
                 with pytest.raises(Exception):  # noqa: B017 - it is reset, or ends
                     await stream.read_exactly(1)
-            await until(lambda: services[0].peers(TOPIC))
+            await until_async(lambda: services[0].peers(TOPIC))
             services[0].publish(TOPIC, b"fine")
             assert (await anext(reader)).data == b"fine"
 
@@ -124,7 +119,7 @@ def test_a_peer_that_floods_with_topics_ihave_and_iwant_is_bounded_and_others_go
                 topics = [(True, f"{n} {k}") for k in range(1000)]
                 ids = [b"%d-%d" % (n, k) for k in range(5000)]
                 await stream.write_message(Rpc(topics, ihave=[(TOPIC, ids)], iwant=ids).encode())
-            await until(lambda: services[0].peers(TOPIC))
+            await until_async(lambda: services[0].peers(TOPIC))
             await asyncio.sleep(10)
             gossip = services[1]._gossip
             assert len(gossip.roster.followers) <= 1001
@@ -163,10 +158,10 @@ def test_a_published_name_is_seen_by_followers_within_a_second_and_by_later_ones
         for n in (1, 2):
             assert [value async for value in names[n].search_value(key, 16)] == []
         await names[0].put_value(key, record(nodes[0], 1).raw)
-        await until(lambda: len(services[1].peers(topic_of(owner))) == 2)
-        await until(lambda: 2 in seen)
+        await until_async(lambda: len(services[1].peers(topic_of(owner))) == 2)
+        await until_async(lambda: 2 in seen)
         await names[0].put_value(key, record(nodes[0], 2).raw)
-        await until(lambda: seen[1][-1] == seen[2][-1] == 2, seconds=1.0)
+        await until_async(lambda: seen[1][-1] == seen[2][-1] == 2, seconds=1.0)
         # an older record, and one that is over, change nothing; the last node of the chain begins to follow now
         services[0].publish(topic_of(owner), record(nodes[0], 1).raw)
         services[0].publish(topic_of(owner), record(nodes[0], 9, lives=-1).raw)
@@ -210,7 +205,7 @@ def test_followers_find_each_other_by_the_dht() -> None:
                 await asyncio.sleep(5)
                 assert others[1].network.swarm.best(others[0].peer) is None
                 with services[1].subscription(TOPIC):
-                    await until(lambda: services[1].peers(TOPIC), 120)
+                    await until_async(lambda: services[1].peers(TOPIC), 120)
                     services[1].publish(TOPIC, b"found")
                     assert (await anext(reader)).data == b"found"
             for service in services:
@@ -234,7 +229,7 @@ def test_a_peer_that_a_prune_names_by_its_own_record_is_dialled() -> None:
                 await asyncio.sleep(1)
                 offered = Offered(b"x", b"junk"), Offered(b"y", unsigned), Offered(named.peer.multihash, record)
                 await stream.write_message(Rpc(prune=[Prune(TOPIC, offered)]).encode())
-                await until(lambda: one.network.swarm.best(named.peer))
+                await until_async(lambda: one.network.swarm.best(named.peer))
             await service.close()
 
     run_virtual(main())
@@ -253,7 +248,7 @@ def test_peers_of_a_mesh_stay_when_there_are_too_many_connections() -> None:
                 for node in (linked, follower, *others):
                     await node.connect(hub)
                 stack.enter_context(services[2].subscription(TOPIC))
-                await until(lambda: len(services[0].peers(TOPIC)) == 2)
+                await until_async(lambda: len(services[0].peers(TOPIC)) == 2)
                 await asyncio.sleep(3)
                 values = [services[0].value_of(node.peer) for node in (linked, follower, others[0])]
                 assert values == [2, 2, 0], "both are in so small a mesh"
@@ -283,7 +278,7 @@ def test_nothing_of_pubsub_goes_over_a_limited_connection_until_there_is_a_direc
             services = [started(node, n) for n, node in enumerate((hidden, user))]
             with ExitStack() as stack:
                 readers = [stack.enter_context(service.subscription(TOPIC)) for service in services]
-                await until(lambda: any("circuit" in addr for addr in hidden.network.identity().addresses), 300.0)
+                await until_async(lambda: any("circuit" in addr for addr in hidden.network.identity().addresses), 300.0)
                 await user.network.connect(through(relay.peer, at).with_peer(hidden.peer.multihash))
                 (limited,) = [one for one in user.connections if one.relayed]
                 await asyncio.sleep(10)
@@ -293,12 +288,12 @@ def test_nothing_of_pubsub_goes_over_a_limited_connection_until_there_is_a_direc
                 with pytest.raises(Limited):
                     await limited.open_stream(PROTOCOLS)
                 await hidden.network.swarm.punch(user.peer, user.addr.without_peer(), 10.0, client=None)
-                await until(lambda: services[0].peers(TOPIC) == [user.peer] and services[1].peers(TOPIC))
+                await until_async(lambda: services[0].peers(TOPIC) == [user.peer] and services[1].peers(TOPIC))
                 assert services[0].publish(TOPIC, b"heard") == 1
                 assert (await anext(readers[1])).data == b"heard"
                 for one in [one for one in user.connections if one.peer == hidden.peer and not one.relayed]:
                     one.close("test")
-                await until(lambda: services[0].peers() == services[1].peers() == [])
+                await until_async(lambda: services[0].peers() == services[1].peers() == [])
                 assert not limited.closed.done()
             for service in services:
                 await service.close()

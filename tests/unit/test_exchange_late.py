@@ -2,6 +2,7 @@
 
 import pytest
 
+from asked_wants import asked_of
 from cidery.exchange import choice
 from cidery.exchange.moves import CROSSING, LATE, LEAST_STAY, Moves
 from cidery.exchange.source import Source
@@ -31,17 +32,6 @@ def fast(name: str) -> Source:
     return made
 
 
-def asked(*sources: Source) -> Wants:
-    """Wants that are asked of these; none is open."""
-    wants = Wants()
-    wants.add([cid for source in sources for cid in source.outstanding])
-    wants.fill()
-    for source in sources:
-        for cid in source.outstanding:
-            wants.ask(cid, source.name, 0.0)
-    return wants
-
-
 def taken_over(wants: Wants, givers: list[Source], takers: list[Source], now: float = NOW) -> list[tuple[CID, str]]:
     def choose(want: Want, able: choice.Able, but: str) -> Source | None:
         return choice.choose(want, able, (but,), lambda: 0.5)
@@ -53,13 +43,13 @@ def taken_over(wants: Wants, givers: list[Source], takers: list[Source], now: fl
 @pytest.mark.parametrize("coming", [frozenset((FIRST,)), None])
 def test_the_rest_is_asked_of_a_source_that_has_nothing_else_to_do(coming):
     giver = slow("slow", FIRST, SECOND, coming=coming)
-    assert taken_over(asked(giver), [giver], [fast("fast")]) == [(FIRST, "fast")]
+    assert taken_over(asked_of(giver), [giver], [fast("fast")]) == [(FIRST, "fast")]
 
 
 def test_each_idle_source_takes_one():
     givers = [slow("slow", FIRST), slow("slower", SECOND)]
-    assert taken_over(asked(*givers), givers, [fast("fast")]) == [(FIRST, "fast")]
-    took = taken_over(asked(*givers), givers, [fast("fast"), fast("other")])
+    assert taken_over(asked_of(*givers), givers, [fast("fast")]) == [(FIRST, "fast")]
+    took = taken_over(asked_of(*givers), givers, [fast("fast"), fast("other")])
     assert {cid for cid, _ in took} == {FIRST, SECOND} and {name for _, name in took} == {"fast", "other"}
 
 
@@ -68,12 +58,12 @@ def test_it_stays_where_it_will_be_whole_soon():
     soon = NOW + LATE * (taker.cost() + CROSSING)
     for ends_at, moves in ((soon - 0.01, False), (soon + 0.01, True), (float("inf"), False)):
         giver = slow("slow", FIRST, ends_at=ends_at)
-        assert bool(taken_over(asked(giver), [giver], [taker])) is moves
+        assert bool(taken_over(asked_of(giver), [giver], [taker])) is moves
 
 
 def test_it_stays_while_anything_else_is_to_be_asked_for():
     giver = slow("slow", FIRST)
-    wants = asked(giver)
+    wants = asked_of(giver)
     wants.add([SECOND])
     wants.fill()
     assert not taken_over(wants, [giver], [fast("fast")])
@@ -82,18 +72,18 @@ def test_it_stays_while_anything_else_is_to_be_asked_for():
 def test_it_stays_in_a_crowd():
     giver, reader = slow("slow", FIRST), Source("reader", 0.01)
     reader.partial = True
-    assert not taken_over(asked(giver), [giver, reader], [fast("fast")])
+    assert not taken_over(asked_of(giver), [giver, reader], [fast("fast")])
 
 
 def test_it_stays_if_it_is_not_known_how_fast_the_other_is_or_it_was_asked_just_now():
     giver = slow("slow", FIRST)
-    assert not taken_over(asked(giver), [giver], [Source("unknown", 0.01)])
-    assert not taken_over(asked(giver), [giver], [fast("fast")], LEAST_STAY)
+    assert not taken_over(asked_of(giver), [giver], [Source("unknown", 0.01)])
+    assert not taken_over(asked_of(giver), [giver], [fast("fast")], LEAST_STAY)
 
 
 def leaving(giver: Source) -> tuple[Moves, Wants, dict[str, Source]]:
     """Of one want of a source that is cancelled and heard of."""
-    moves, wants = Moves(SessionWaits()), asked(giver)
+    moves, wants = Moves(SessionWaits()), asked_of(giver)
     moves.begin(giver, FIRST, NOW)
     return moves, wants, {giver.name: giver}
 

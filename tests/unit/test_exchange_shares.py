@@ -1,8 +1,11 @@
 """At the end the block that one source is bringing is shared with one that has nothing to do."""
 
+from functools import partial
+
 import pytest
 from session_commands import asks, cancels
 
+from asked_wants import asked_of
 from cidery.exchange.commands import Heard, Share
 from cidery.exchange.moves import LEAST_PAUSE
 from cidery.exchange.session import FetchSession
@@ -39,14 +42,7 @@ def bringing(name: str, cid: CID, missing: int, *more: CID) -> Source:
     return made
 
 
-def asked(*sources: Source) -> Wants:
-    wants = Wants()
-    wants.add([cid for source in sources for cid in source.outstanding])
-    wants.fill()
-    for source in sources:
-        for cid in source.outstanding:
-            wants.ask(cid, source.name, NOW - 1.0)
-    return wants
+asked = partial(asked_of, at=NOW - 1.0)
 
 
 def stays(cid: CID) -> bool:

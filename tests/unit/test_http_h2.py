@@ -18,6 +18,7 @@ from cidery.http.server import HttpServer
 from cidery.http.tls import Certificate
 from peers.certificates import write_certificate
 from peers.h2_client import H2Client, unverified
+from peers.waiting import until_async
 
 BIG = bytes(range(256)) * 4096
 
@@ -75,12 +76,6 @@ async def serving(
         await server.close(0.1)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 async def test_requests_of_one_connection_are_answered_at_the_same_time(files: tuple[Path, Path]) -> None:
     handler = Handler()
     async with serving(files, handler) as (_, port), H2Client(port) as client:
@@ -135,10 +130,10 @@ async def test_a_request_that_its_client_resets_is_cancelled_at_once(files: tupl
     async with serving(files, handler) as (_, port), H2Client(port) as client:
         held, other = client.ask("/hold"), client.ask("/hold")
         await client.send()
-        await until(lambda: handler.running == 2)
+        await until_async(lambda: handler.running == 2)
         client.machine.reset_stream(held, 8)
         await client.send()
-        await until(lambda: handler.cancelled == 1)
+        await until_async(lambda: handler.cancelled == 1)
         assert handler.running == 1
         handler.hold.set()
         assert (await client.answer(other))[0] == 200
@@ -191,7 +186,7 @@ async def test_at_the_end_running_requests_are_answered_and_further_ones_are_not
     async with serving(files, handler) as (server, port), H2Client(port) as client, H2Client(port) as idle:
         held = client.ask("/hold")
         await client.send()
-        await until(lambda: handler.running == 1)
+        await until_async(lambda: handler.running == 1)
         closing = asyncio.create_task(server.close(30))
         await idle.until_closed()
         await client.receive()
@@ -241,7 +236,7 @@ async def test_more_requests_at_once_than_allowed_are_not_run(files: tuple[Path,
         with suppress(ConnectionError):
             await client.send()
         await client.until_closed()
-        await until(lambda: handler.running == 0)
+        await until_async(lambda: handler.running == 0)
         assert len(handler.requests) <= H2_STREAMS.amount
 
 
@@ -261,7 +256,7 @@ async def test_a_client_that_takes_nothing_does_not_make_answers_pile_up(files: 
             for _ in range(H2_STREAMS.amount):
                 client.ask("/x")
             await client.send()
-            await until(lambda: asked > 0)
+            await until_async(lambda: asked > 0)
             await asyncio.sleep(0)
             assert asked < 20
 
@@ -289,7 +284,7 @@ async def test_trouble_of_one_stream_is_told_apart_from_an_abort(files: tuple[Pa
     async with serving(files, handler) as (_, port), H2Client(port) as client:
         held, other = client.ask("/hold"), client.ask("/hold")
         await client.send()
-        await until(lambda: handler.running == 2)
+        await until_async(lambda: handler.running == 2)
         abort = handler.requests[0].abort
         assert abort is not None
         abort()

@@ -92,12 +92,7 @@ class Shares:
             return
         idle = [one for one in takers if one.foretells and one.rate and self._idle(one, now)]
         for giver in sorted(sources, key=_left, reverse=True) if idle else ():
-            # by its first bytes nothing is known of how fast it comes
-            if (
-                giver.foretells
-                and giver.outstanding
-                and (giver.ends_at == inf or now < giver.coming_since + LEAST_PAUSE)
-            ):
+            if giver.foretells and giver.outstanding and _just_begun(giver, now):
                 self._look_at(now + LEAST_PAUSE)
                 continue
             if giver.coming is None or len(giver.coming) != 1 or not (giver.missing and now < giver.ends_at < inf):
@@ -124,6 +119,11 @@ class Shares:
 
     def _look_at(self, at: float) -> None:
         self.next_at = at if self.next_at is None else min(self.next_at, at)
+
+
+def _just_begun(giver: Source, now: float) -> bool:
+    """Whether too little of it is here to know how fast it comes."""
+    return giver.ends_at == inf or now < giver.coming_since + LEAST_PAUSE
 
 
 def _left(source: Source) -> tuple[int, int]:
